@@ -161,6 +161,27 @@ with parallel.progress(1, 'x'):
     assert shown.count("x:   0%") > 5 and shown.endswith("\n")
 
 
+def test_what_is_said_beside_a_bar_has_a_line_of_its_own():
+    ours, theirs = pty.openpty()
+    code = """import logging, sys
+from vc.cli import common
+from vc.parallel import progress
+common.log_to_stderr('vc-x')
+with progress(4, 'x') as bar:
+    bar.update(1)
+    bar.refresh()
+    logging.getLogger('vc').info('logged')
+    common.report('vc-x', 'refused')
+    common.warn('vc-x', 'doubtful')
+    common.say('said', sys.stderr)"""
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, cwd=ROOT, check=True)
+    os.close(theirs)
+    shown = [line.split("\r")[-1] for line in os.read(ours, 100_000).decode().replace("\r\n", "\n").split("\n")]
+    os.close(ours)
+    assert shown[:4] == ["vc-x: logged", "vc-x: error: refused", "vc-x: warning: doubtful", "said"]
+    assert "25%" in shown[4]
+
+
 @pytest.mark.parametrize(
     ("total", "initial", "done", "said"), [(8, 2, 3, "measuring: 5 of 8"), (1, 0, 0.1578, "measuring: 16 %")]
 )

@@ -1,6 +1,7 @@
 """Shared by the commands: a strict parser, common options, one-line error messages."""
 
 import argparse
+import contextlib
 import itertools
 import logging
 import multiprocessing
@@ -173,10 +174,24 @@ def f0_range(floor: str, ceiling: str) -> "F0Range":  # noqa: F821 - imported la
 
 def log_to_stderr(command: str) -> None:
     """Send the package's log to stderr, each line prefixed with the command's name."""
-    handler = logging.StreamHandler()
+    handler = _AboveBars()
     handler.setFormatter(_OneLine(command))
     logger = logging.getLogger("vc")
     logger.handlers, logger.level = [handler], logging.INFO
+
+
+def above_bars() -> contextlib.AbstractContextManager:
+    """Clear progress bars while something else is written, which would share their line; they are drawn again after."""
+    tqdm = sys.modules.get("tqdm")  # not imported here: without it there are none
+    return tqdm.tqdm.external_write_mode(file=sys.stderr) if tqdm else contextlib.nullcontext()
+
+
+class _AboveBars(logging.StreamHandler):
+    """Writes to stderr, each record on a line of its own, whatever progress bar is there."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        with above_bars():
+            super().emit(record)
 
 
 class _OneLine(logging.Formatter):
@@ -193,19 +208,22 @@ class _OneLine(logging.Formatter):
 
 def say(text: object, file: TextIO | None = None, *, flush: bool = False) -> None:
     """Print lines to stdout or `file`, with control characters, which file names may contain, escaped."""
-    for line in str(text).split("\n"):
-        print(escaped(line), file=file, flush=flush)
+    with above_bars():
+        for line in str(text).split("\n"):
+            print(escaped(line), file=file, flush=flush)
 
 
 def report(command: str, error: object) -> None:
     """Print an error to stderr, one line for each message of a VCError."""
-    for line in error.args if isinstance(error, VCError) else [error]:
-        print(f"{command}: error: {escaped(line)}", file=sys.stderr)
+    with above_bars():
+        for line in error.args if isinstance(error, VCError) else [error]:
+            print(f"{command}: error: {escaped(line)}", file=sys.stderr)
 
 
 def warn(command: str, warning: object) -> None:
     """Print a warning to stderr, as one line."""
-    print(f"{command}: warning: {escaped(warning)}", file=sys.stderr)
+    with above_bars():
+        print(f"{command}: warning: {escaped(warning)}", file=sys.stderr)
 
 
 def run(

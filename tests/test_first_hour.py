@@ -46,6 +46,7 @@ def without_figures(text: str) -> list[str]:
     """Lines whose figures, grades and lists of what is missing may be others on another machine."""
     text = re.sub(r"\d+(\.\d+)?", "0", text)
     text = re.sub(r"0 (s|min|h 0 min)\b", "0 s", text)
+    text = text.replace("0 processes", "0 process")
     return [line for line in text.splitlines() if "Sounds like" not in line and "measure" not in line]
 
 

@@ -153,6 +153,7 @@ def test_an_unknown_device_is_refused_by_name(name, tmp_path):
             "samples: expected floating-point numbers of full scale 1, got int16; divide samples of 16 bits by 32768",
         ),
         (lambda converter: list(converter.convert_stream([np.zeros(9, int)])), "block 0 of the stream: .* got int64"),
+        (lambda converter: converter.convert_file("a\0.wav", "b.wav"), ".*: not a valid file name"),
         (lambda converter: converter.convert_file("a.wav", "./a.wav"), "./a.wav: is also an input; choose another"),
         (
             lambda converter: converter.convert([0.1], 16000, to=["rms"]),

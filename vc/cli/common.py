@@ -182,8 +182,8 @@ def log_to_stderr(command: str) -> None:
 
 def above_bars() -> contextlib.AbstractContextManager:
     """Clear progress bars while something else is written, which would share their line; they are drawn again after."""
-    tqdm = sys.modules.get("tqdm")  # not imported here: without it there are none
-    return tqdm.tqdm.external_write_mode(file=sys.stderr) if tqdm else contextlib.nullcontext()
+    bar = getattr(sys.modules.get("tqdm"), "tqdm", None)  # not imported here: without it there are none
+    return bar.external_write_mode(file=sys.stderr) if bar else contextlib.nullcontext()
 
 
 class _AboveBars(logging.StreamHandler):

@@ -245,6 +245,8 @@ def file_identity(path: Path | str) -> tuple[int, int] | str:
         status = Path(path).stat()
     except OSError:
         return os.path.realpath(path)
+    except ValueError:  # no valid name: reading or writing it will say so
+        return str(path)
     return status.st_dev, status.st_ino
 
 

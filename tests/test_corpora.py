@@ -398,8 +398,7 @@ def test_a_recipe_stops_after_any_stage_and_goes_on(tmp_path, name):
     ways = (f"{pair[0]}-{pair[1]}", f"{pair[1]}-{pair[0]}")
     experiment = tmp_path / "a work/exp" / f"{ways[0]}_tiny"
     assert all(list((experiment / "converted" / way).glob("*.wav")) for way in ways)
-    shared = name != "own"  # whose two speakers say nothing alike
-    assert all((experiment / "evaluation" / way / "report.html").is_file() == shared for way in ways)
+    assert all((experiment / "evaluation" / way / "report.html").is_file() for way in ways)
     made = {path: path.stat().st_mtime_ns for path in experiment.glob("*/*/*")}
     again = run(*words)
     assert again.returncode == 0, again.stdout + again.stderr

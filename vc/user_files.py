@@ -36,7 +36,7 @@ def path_of(kind: str, name: str, reserved: Collection[str]) -> Path:
     return _folder(kind) / f"{name}{SUFFIX}"
 
 
-def named(kind: str) -> dict[str, Path]:
+def by_name(kind: str) -> dict[str, Path]:
     """The imported files of a kind by their names, which are sorted."""
     return {path.stem: path for path in sorted(_folder(kind).glob(f"*{SUFFIX}"))}
 

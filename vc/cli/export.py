@@ -29,8 +29,8 @@ def _work(args: argparse.Namespace) -> int:
     from vc.convert.export import export
 
     common.log_to_stderr(COMMAND)
-    named = args.output.suffix.lower() == ".onnx"
-    require(named, f"{args.output}: the output is an ONNX file; give a name that ends in .onnx")
+    is_onnx = args.output.suffix.lower() == ".onnx"
+    require(is_onnx, f"{args.output}: the output is an ONNX file; give a name that ends in .onnx")
     difference = export(Converter.load(args.model, vocoder="world"), args.output, args.to, args.source)
     common.say(f"{args.output}: differs from torch by at most {difference:.1g}")
     return 0

@@ -79,7 +79,7 @@ def find(name: str) -> Path:
 def named_files() -> dict[str, Path]:
     """The files of all encoders that have names, by name."""
     bundled = {name: path for name, path in BUNDLED_ENCODERS.items() if path.is_file()}
-    return bundled | user_files.named("encoder") | bundled  # in this order; bundled ones take precedence, as in `find`
+    return bundled | user_files.by_name("encoder") | bundled  # in this order; bundled ones go first, as in `find`
 
 
 def path_of(name: str) -> Path:

@@ -109,7 +109,7 @@ def find(name: str) -> Path:
     if os.path.isfile(name) or os.path.isfile(Path(name) / NAME):
         return Path(name)
     installed = [UNIVERSAL] if published.installed() and not path_of(UNIVERSAL).is_file() else []
-    known = [*VOCODERS, *installed, *user_files.named("vocoder")]
+    known = [*VOCODERS, *installed, *user_files.by_name("vocoder")]
     advice = f"to get one: vc-vocoder import --help{suggestion(known, name)}"
     raise ConfigError(f"no vocoder {name!r}; there are: {', '.join(known)}; {advice}")
 
